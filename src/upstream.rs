@@ -22,7 +22,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll, ready};
@@ -80,6 +80,8 @@ pub enum UpstreamError {
     Malformed(ResponseError),
     /// Its answer to a ping names no API version.
     Version,
+    /// It was not to blame: the client's body is malformed, or has not come to its end.
+    ClientBody,
 }
 
 impl fmt::Display for UpstreamError {
@@ -93,14 +95,26 @@ impl fmt::Display for UpstreamError {
             Self::Unanswered => f.write_str("connection closed before the answer"),
             Self::Malformed(error) => write!(f, "{error}"),
             Self::Version => f.write_str("no API version in the answer to a ping"),
+            Self::ClientBody => f.write_str("the request body is incomplete or malformed"),
         }
     }
 }
 
 impl std::error::Error for UpstreamError {}
 
+/// An error, and what caused it.
+fn causes<'e>(
+    error: Option<&'e (dyn std::error::Error + 'static)>,
+) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(error, |error: &&'e (dyn std::error::Error + 'static)| (*error).source())
+}
+
 impl From<hyper::Error> for UpstreamError {
     fn from(error: hyper::Error) -> Self {
+        // What hyper reads here is the engine's, and what fails in its user is the body of a client's request, which it reads, too.
+        if error.is_user() && causes(error.source()).any(|cause| cause.is::<hyper::Error>()) {
+            return Self::ClientBody;
+        }
         // The text of a hyper error holds nothing that was sent.
         Self::cause(error.source()).unwrap_or_else(|| Self::Broken(error.to_string()))
     }
@@ -120,6 +134,7 @@ impl UpstreamError {
             Self::Timeout(_) => "engine-timeout",
             Self::Broken(_) | Self::Unanswered => "engine-broken",
             Self::Malformed(_) | Self::Version => "engine-malformed",
+            Self::ClientBody => "body-incomplete",
         }
     }
 
@@ -136,14 +151,13 @@ impl UpstreamError {
     }
 
     /// What the connector or a connection reported, wherever it is in a chain of errors.
-    fn cause(mut error: Option<&(dyn std::error::Error + 'static)>) -> Option<Self> {
-        while let Some(found) = error {
+    fn cause(error: Option<&(dyn std::error::Error + 'static)>) -> Option<Self> {
+        for found in causes(error) {
             let inner = found.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
             let inner = inner.map(|inner| inner as &(dyn std::error::Error + 'static));
             if let Some(known) = found.downcast_ref::<Self>().or_else(|| inner?.downcast_ref()) {
                 return Some(known.clone());
             }
-            error = found.source();
         }
         None
     }
@@ -172,14 +186,24 @@ impl fmt::Display for PingFault {
 
 impl std::error::Error for PingFault {}
 
+/// How long the engine is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineTimeouts {
+    /// For a connection.
+    pub connect: Duration,
+    /// For the head of an answer, and for each chunk of its body.
+    pub response: Duration,
+    /// For the head of an answer to a request that changes something, if that is longer.
+    pub change: Duration,
+}
+
 /// The engine: what its connections share, in all workers.
 #[derive(Debug)]
 pub struct Engine {
     endpoint: EngineEndpoint,
     /// The TLS of new connections, which a reload renews.
     tls: RwLock<Option<EngineTls>>,
-    connect_timeout: Duration,
-    response_timeout: Duration,
+    timeouts: EngineTimeouts,
     keepalive: Keepalive,
     /// The API versions that clients may use.
     api: ApiRange,
@@ -192,20 +216,12 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The engine at `endpoint`. The timeouts are for a connection, and for the head of an answer; clients may use the
-    /// versions in `api`.
-    pub fn new(
-        endpoint: EngineEndpoint,
-        connect_timeout: Duration,
-        response_timeout: Duration,
-        keepalive: Keepalive,
-        api: ApiRange,
-    ) -> Self {
+    /// The engine at `endpoint`. Clients may use the versions in `api`.
+    pub fn new(endpoint: EngineEndpoint, timeouts: EngineTimeouts, keepalive: Keepalive, api: ApiRange) -> Self {
         Self {
             tls: RwLock::new(endpoint.tls.as_ref().map(|tls| tls.tls.clone())),
             endpoint,
-            connect_timeout,
-            response_timeout,
+            timeouts,
             keepalive,
             api,
             version: AtomicU16::new(0),
@@ -216,7 +232,7 @@ impl Engine {
 
     /// Whether another one is configured in the same way, whatever is in the files of its TLS.
     pub fn is_like(&self, other: &Self) -> bool {
-        let settings = |engine: &Self| (engine.connect_timeout, engine.response_timeout, engine.keepalive, engine.api);
+        let settings = |engine: &Self| (engine.timeouts, engine.keepalive, engine.api);
         self.endpoint.has_same_names(&other.endpoint) && settings(self) == settings(other)
     }
 
@@ -249,7 +265,17 @@ impl Engine {
 
     /// How long to wait for the head of an answer, and for each chunk of its body.
     pub fn response_timeout(&self) -> Duration {
-        self.response_timeout
+        self.timeouts.response
+    }
+
+    /// How long to wait for the head of an answer to a request that changes something.
+    pub fn change_timeout(&self) -> Duration {
+        self.timeouts.change.max(self.timeouts.response)
+    }
+
+    /// How long to wait for the head of an answer to a request with this method.
+    fn head_timeout(&self, method: &Method) -> Duration {
+        if method.is_safe() { self.response_timeout() } else { self.change_timeout() }
     }
 
     /// Its newest API version, if that is known.
@@ -288,7 +314,7 @@ impl Engine {
     /// [`UpstreamError::Unavailable`], [`UpstreamError::Tls`], [`UpstreamError::Ssh`] or [`UpstreamError::Timeout`]; the API
     /// version is then forgotten.
     pub async fn connect(&self, limit: Duration) -> Result<Socket, UpstreamError> {
-        let limit = limit.min(self.connect_timeout);
+        let limit = limit.min(self.timeouts.connect);
         let connected = self.open_within(limit).await;
         if let Err(error) = &connected {
             self.forget();
@@ -528,17 +554,18 @@ impl Upstream {
 
     /// As [`Self::send`], with the head as it came.
     async fn ask(&self, request: UpstreamRequest) -> Result<EngineAnswer, UpstreamError> {
-        let answer = self.ask_within(request, self.engine.response_timeout).await?;
+        let limit = self.engine.head_timeout(&request.method);
+        let answer = self.ask_within(request, limit).await?;
         self.engine.answers();
         Ok(answer)
     }
 
-    /// Sends a request and waits for the head of its answer; without a body, within `limit`.
+    /// Sends a request and waits for the head of its answer, within `limit`.
     async fn ask_within(&self, request: UpstreamRequest, limit: Duration) -> Result<EngineAnswer, UpstreamError> {
         let since = Instant::now();
         let answer = match &request.body {
             None => {
-                let answer = self.exchange(&request, since, limit.min(self.engine.response_timeout)).await;
+                let answer = self.exchange(&request, since, limit).await;
                 waiting::ended(since);
                 answer
             }
@@ -549,7 +576,7 @@ impl Upstream {
                 };
                 let waited = || meter.as_ref().map(|meter| meter.waited()).unwrap_or_default();
                 let before = waited();
-                let answer = Box::pin(self.exchange_with_body(request)).await;
+                let answer = Box::pin(self.exchange_with_body(request, meter.as_deref(), limit)).await;
                 // While the client sends, the engine waits, too.
                 waiting::ended_besides(since, waited().saturating_sub(before));
                 answer
@@ -579,7 +606,7 @@ impl Upstream {
             answer = connection.ask(&head, is_head, deadline.into(), pool).await;
         }
         let KeptAnswer { status, headers, body } = answer.unwrap_or(Err(UpstreamError::Timeout(limit)))?;
-        let body = UpstreamBody::new(IncomingAnswer::Kept(body), self.engine.response_timeout);
+        let body = UpstreamBody::new(IncomingAnswer::Kept(body), self.engine.response_timeout());
         Ok(EngineAnswer { status, headers, body })
     }
 
@@ -588,9 +615,14 @@ impl Upstream {
         Ok(KeptConnection::new(Box::pin(self.engine.connect(limit)).await?))
     }
 
-    /// Sends a request with a body, over a connection of its own.
-    async fn exchange_with_body(&self, request: UpstreamRequest) -> Result<EngineAnswer, UpstreamError> {
-        let timeout = self.engine.response_timeout;
+    /// Sends a request with a body, over a connection of its own. `meter` measures a body that the client is still sending: what it
+    /// takes for that is not part of `limit`.
+    async fn exchange_with_body(
+        &self,
+        request: UpstreamRequest,
+        meter: Option<&ClientMeter>,
+        limit: Duration,
+    ) -> Result<EngineAnswer, UpstreamError> {
         let UpstreamRequest { method, target, id, fields, body } = request;
         let mut request = Request::new(body.unwrap_or_else(|| Either::Right(Full::default())));
         *request.uri_mut() = target.parse().map_err(|error: InvalidUri| UpstreamError::Broken(error.to_string()))?;
@@ -600,19 +632,27 @@ impl Upstream {
             request.headers_mut().insert(REQUEST_ID, id);
         }
         let exchange = async {
-            let connection = CheckedConnection::new(self.engine.connect(timeout).await?);
+            let connection = CheckedConnection::new(self.engine.connect(limit).await?);
             let (mut sender, connection) =
                 http1::Builder::new().max_buf_size(BUFFER_LIMIT).handshake(TokioIo::new(connection)).await?;
             // It ends when the answer has been read or is dropped.
             tokio::spawn(connection);
             Ok::<_, UpstreamError>(sender.send_request(request).await?)
         };
-        let answer = tokio::time::timeout(timeout, exchange).await;
-        let answer = answer.unwrap_or(Err(UpstreamError::Timeout(timeout)))?;
+        let mut exchange = pin!(exchange);
+        let answer = loop {
+            let sent = meter.map(ClientMeter::bytes);
+            match tokio::time::timeout(limit, exchange.as_mut()).await {
+                Ok(answer) => break answer?,
+                Err(_) if meter.is_some_and(|meter| meter.is_waiting() || Some(meter.bytes()) != sent) => {}
+                Err(_) => return Err(UpstreamError::Timeout(limit)),
+            }
+        };
         let (parts, incoming) = answer.into_parts();
         let mut headers = HeaderFields::default();
         parts.headers.iter().for_each(|(name, value)| headers.push(name.as_str().as_bytes(), value.as_bytes()));
-        let body = UpstreamBody::new(IncomingAnswer::Parsed(incoming, WaitTimer::default()), timeout);
+        let body =
+            UpstreamBody::new(IncomingAnswer::Parsed(incoming, WaitTimer::default()), self.engine.response_timeout());
         Ok(EngineAnswer { status: parts.status, headers, body })
     }
 }
@@ -752,7 +792,8 @@ mod tests {
         let address: EngineAddress = address.parse().unwrap();
         let wait = Duration::from_secs(20);
         let endpoint = EngineEndpoint { address, tls: None };
-        let engine = Engine::new(endpoint, wait, wait, Keepalive::default(), ApiRange::default());
+        let timeouts = EngineTimeouts { connect: wait, response: wait, change: wait };
+        let engine = Engine::new(endpoint, timeouts, Keepalive::default(), ApiRange::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let fault = runtime.block_on(engine.connect(wait)).unwrap_err();
         runtime.shutdown_background();

@@ -205,7 +205,7 @@ impl fmt::Display for Error {
             Self::Edited(error) => write!(f, "the request body cannot be read with certainty: {error}"),
             Self::Edit { refusal, .. } | Self::Body { refusal, .. } => f.write_str(refusal.logged()),
             Self::Repeated => f.write_str("a header field is repeated"),
-            Self::BodyBroken => f.write_str("the request body is incomplete"),
+            Self::BodyBroken => f.write_str("the request body is incomplete or malformed"),
             Self::NoUpgrade(protocol) => write!(f, "no request for an upgrade to {}", protocol.as_str()),
             Self::HttpVersion => f.write_str("a stream over HTTP/1.0"),
             Self::NewerThanEngine { client, engine } => write!(f, "client API {client}, engine {engine}"),
@@ -241,6 +241,6 @@ impl From<MemoryError> for Error {
 
 impl From<UpstreamError> for Error {
     fn from(error: UpstreamError) -> Self {
-        Self::Upstream(error)
+        if matches!(error, UpstreamError::ClientBody) { Self::BodyBroken } else { Self::Upstream(error) }
     }
 }

@@ -122,7 +122,7 @@ pub(super) fn public(error: Error) -> (u16, Message) {
         }
         Error::Edited(_) => (400, "the request body is not one JSON object, nests too deep, or has a member twice"),
         Error::Repeated => (400, "malformed request: a header field is repeated"),
-        Error::BodyBroken => (400, "the request body is incomplete"),
+        Error::BodyBroken => (400, "the request body is incomplete or malformed"),
         Error::NoUpgrade(Upgrade::Tcp) => (400, "this operation needs an upgrade of the connection"),
         Error::NoUpgrade(Upgrade::H2c) => (400, "this operation needs `Connection: Upgrade` and `Upgrade: h2c`"),
         Error::NoUpgrade(Upgrade::WebSocket) => (400, "this operation needs a WebSocket handshake, version 13"),
@@ -132,7 +132,11 @@ pub(super) fn public(error: Error) -> (u16, Message) {
         Error::Upstream(UpstreamError::Tls(_)) => (502, "no TLS connection to the docker daemon"),
         Error::Upstream(UpstreamError::Ssh(_)) => (502, "no SSH connection to the docker daemon"),
         Error::Upstream(
-            UpstreamError::Broken(_) | UpstreamError::Unanswered | UpstreamError::Malformed(_) | UpstreamError::Version,
+            UpstreamError::Broken(_)
+            | UpstreamError::Unanswered
+            | UpstreamError::Malformed(_)
+            | UpstreamError::Version
+            | UpstreamError::ClientBody,
         )
         | Error::Field(_) => (502, "invalid answer from the docker daemon"),
         Error::Unroutable

@@ -349,7 +349,9 @@ impl StreamRequest {
 
     /// Sends the request and waits for the head of the answer. It may come before the engine has read all of the request.
     async fn exchange_heads(&self, request: &[u8], start: &mut Vec<u8>) -> Result<(Socket, ResponseHead), StreamError> {
-        let timeout = self.engine.response_timeout();
+        // Before it tells of progress, an engine may work for long.
+        let is_progress = self.operation.response == ResponseKind::Stream(StreamKind::Progress);
+        let timeout = if is_progress { self.engine.change_timeout() } else { self.engine.response_timeout() };
         let engine = self.engine.connect(timeout).await?;
         let is_sent = AtomicBool::new(false);
         let unread = async {

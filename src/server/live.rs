@@ -31,7 +31,7 @@ use crate::metrics::Metrics;
 use crate::proxy::{ExchangeObserver, MemoryBudget, Proxy};
 use crate::quoting;
 use crate::socket::{Address, SocketOwner};
-use crate::upstream::{Engine, Upstream};
+use crate::upstream::{Engine, EngineTimeouts, Upstream};
 
 /// Why a configuration cannot be put in place of another. What was served before still is.
 #[derive(Debug)]
@@ -351,9 +351,10 @@ impl LiveConfig {
         });
         let endpoints = config.engines();
         let idle = (self.capacity.plan(config).idle_upstream / endpoints.len().max(1)).max(1);
+        let engine_timeouts =
+            EngineTimeouts { connect: timeouts.connect, response: timeouts.response, change: timeouts.change };
         let engine = |endpoint: &EngineEndpoint| {
-            let engine =
-                Engine::new(endpoint.clone(), timeouts.connect, timeouts.response, config.keepalive, config.api);
+            let engine = Engine::new(endpoint.clone(), engine_timeouts, config.keepalive, config.api);
             if let Some(known) = self.engines.iter().find(|known| known.engine.is_like(&engine)) {
                 return known.clone();
             }

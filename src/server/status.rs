@@ -108,7 +108,8 @@ impl From<Result<(), PingFault>> for EngineHealth {
             UpstreamError::Broken(_)
             | UpstreamError::Unanswered
             | UpstreamError::Malformed(_)
-            | UpstreamError::Version => Self::Broken(error.to_string()),
+            | UpstreamError::Version
+            | UpstreamError::ClientBody => Self::Broken(error.to_string()),
         }
     }
 }

@@ -46,6 +46,11 @@ impl ClientMeter {
         waits.ended + waits.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
+    /// Whether the client is waited for now.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waits().since.is_some()
+    }
+
     /// The client is waited for from now on, unless it is already.
     fn wait(&self) {
         self.waits().since.get_or_insert_with(Instant::now);

@@ -399,7 +399,7 @@ mod tests {
     use crate::api::ApiRange;
     use crate::socket::{AcceptedSocket, Address, Carrier, Keepalive};
     use crate::time_limit::within_time_limit;
-    use crate::upstream::SshFault;
+    use crate::upstream::{EngineTimeouts, SshFault};
 
     const REQUEST: &[u8] = b"GET /_ping HTTP/1.1\r\n\r\n";
     const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -413,7 +413,8 @@ mod tests {
     fn pool() -> Arc<KeptConnections> {
         let limit = Duration::from_secs(1);
         let address = Address::Unix("/nowhere".into());
-        let engine = Engine::new(address.into(), limit, limit, Keepalive::default(), ApiRange::default());
+        let timeouts = EngineTimeouts { connect: limit, response: limit, change: limit };
+        let engine = Engine::new(address.into(), timeouts, Keepalive::default(), ApiRange::default());
         Arc::new(KeptConnections::new(Arc::new(engine), 2))
     }
 

@@ -8,6 +8,7 @@ mod blanks;
 mod callers;
 mod canaries;
 mod catalogue;
+mod changes;
 mod clients;
 mod command_line;
 mod compat;
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
         tests: &[
             canaries::TESTS,
             catalogue::TESTS,
+            changes::TESTS,
             catalogue::table::TESTS,
             catalogue::versions::TESTS,
             docs::TESTS,

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use dockveil::api::Operation;
+use dockveil::api::{Operation, RequestBody};
 use rustix::net::{RecvFlags, recv};
 
 /// How long to wait for the program. No test waits for as long unless it fails.
@@ -148,6 +148,19 @@ pub(crate) fn target_of(operation: &Operation) -> String {
         .iter()
         .fold(operation.template.replace("{id}", ID), |path, name| path.replace(name, "web"));
     path + query
+}
+
+/// The last fields and the body of a request for an operation.
+pub(crate) fn body_of(operation: &Operation) -> &'static str {
+    match operation.body {
+        RequestBody::None => "\r\n",
+        RequestBody::Json | RequestBody::OptionalJson => {
+            "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+        }
+        RequestBody::Tar | RequestBody::OptionalTar | RequestBody::Raw => {
+            "Content-Type: application/x-tar\r\nContent-Length: 4\r\n\r\n\0\0\0\0"
+        }
+    }
 }
 
 /// A GET request with nothing unusual.

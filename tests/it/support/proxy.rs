@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use dockveil::api::OPERATIONS;
 use dockveil::config::{ByteLimit, Config, ConfigFileSet, Limits, Listener, Startup, Timeouts};
 use dockveil::policy::Policy;
 use dockveil::profile::Profiles;
@@ -114,13 +115,22 @@ impl Drop for Bench {
 /// Shortens the timeouts for idle clients, for their heads, and for the daemon's answers, so that a test can wait for them.
 pub(crate) fn short_timeouts(config: &mut Config) {
     let short = Duration::from_millis(300);
-    (config.timeouts.idle, config.timeouts.head, config.timeouts.response) = (short, short, short);
+    (config.timeouts.idle, config.timeouts.head) = (short, short);
+    (config.timeouts.response, config.timeouts.change) = (short, short);
 }
 
 /// The policy of the profile that allows all that the tests ask for.
 pub(crate) fn policy() -> Arc<Policy> {
     static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| policy_of(PROFILE));
     POLICY.clone()
+}
+
+/// The profile `test` for all that changes something.
+pub(crate) fn changing() -> String {
+    let ids: Vec<_> = OPERATIONS.iter().filter(|operation| operation.mutating).map(|operation| operation.id).collect();
+    let parameters: Vec<_> = ids.iter().map(|id| format!("{id}: all")).collect();
+    let (ids, parameters) = (ids.join(", "), parameters.join(", "));
+    format!("profile: test\nallow: [{ids}]\nshow: all\nparameters: {{{parameters}}}\n")
 }
 
 /// The policy of the profile `test` in a text.
@@ -146,6 +156,7 @@ pub(crate) fn config(daemon: &Path, listener: &Path) -> Config {
             head: Duration::from_secs(1),
             idle: Duration::from_secs(10),
             response: Duration::from_secs(2),
+            change: Duration::from_secs(2),
             write: Duration::from_secs(10),
             shutdown: Duration::from_millis(200),
             // Most tests ask for what is absent, and none measures how long that takes.
