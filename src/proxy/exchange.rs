@@ -538,6 +538,10 @@ impl Proxy {
         errors: Option<InStreamErrors>,
     ) -> Result<Response<Filtered>, Error> {
         let (is_head, version) = (request.method == Method::HEAD, request.version);
+        // Its length is unknown until the engine has done the work.
+        if version != Version::HTTP_11 && route.operation.response == ResponseKind::Stream(StreamKind::Progress) {
+            return Err(Error::HttpVersion);
+        }
         let EngineAnswer { status, headers, body } = self.send(route, request).await?;
         let mut down = self.headers_down(&headers);
         if route.operation.path_stat {

@@ -1,14 +1,17 @@
 //! Streams and hijacked connections: every byte passes as it is, and nothing becomes a tunnel unless the daemon's answer proves it.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use dockveil::api::OPERATIONS;
+
 use crate::harness::{Test, tests};
-use crate::support::client::{get, status};
+use crate::support::client::{body_of, get, status, target_of};
 use crate::support::daemon::{Reply, handing, json, wait_until_closed};
-use crate::support::proxy::{Bench, short_timeouts};
+use crate::support::proxy::{Bench, changing, short_timeouts};
 use crate::support::tunnel::UPGRADED;
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -30,7 +33,8 @@ pub(crate) const TESTS: &[Test] = tests![
     the_connection_to_the_daemon_is_closed_when_the_client_leaves_a_tunnel,
     the_connection_to_the_daemon_is_closed_when_the_client_leaves_before_the_answer,
     one_sample_of_stats_is_a_document,
-    a_stream_needs_http_1_1
+    a_stream_needs_http_1_1,
+    an_old_client_is_refused_before_the_engine_has_done_anything
 ];
 
 const CHUNKED: &str =
@@ -391,4 +395,25 @@ fn one_sample_of_stats_is_a_document() {
 fn a_stream_needs_http_1_1() {
     let bench = Bench::start(|_| Reply::Close(CHUNKED.into()));
     assert_eq!(status(&bench.ask("GET /events HTTP/1.0\r\n\r\n")), 505);
+}
+
+/// An answer without a length cannot be given to a client of HTTP/1.0: it could not tell its end from a cut.
+fn an_old_client_is_refused_before_the_engine_has_done_anything() {
+    let bench = Bench::profiled(&changing(), |_| Reply::Close(format!("{CHUNKED}2\r\n{{}}\r\n0\r\n\r\n").into_bytes()));
+    let mut refused = BTreeSet::new();
+    for operation in OPERATIONS.iter().filter(|operation| operation.mutating) {
+        for rest in [body_of(operation), "\r\n"] {
+            let before = bench.daemon.requests().len();
+            let answer =
+                bench.ask(format!("{} {} HTTP/1.0\r\n{rest}", operation.method.as_str(), target_of(operation)));
+            if status(&answer) == 505 {
+                refused.insert(operation.id);
+                assert_eq!(bench.daemon.requests().len(), before, "{}: {rest:?}", operation.id);
+            }
+        }
+    }
+    assert!(
+        ["ImageBuild", "ImageCreate", "ImageLoad", "ExecStart"].iter().all(|id| refused.contains(id)),
+        "{refused:?}"
+    );
 }
