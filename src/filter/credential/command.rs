@@ -102,6 +102,14 @@ const PROGRAMS: &[Program] = &[
     Program { names: &["az"], subcommand: Some("login"), credential: &["-p"], joined: &["-p"], ..PROGRAM },
     Program { names: &["vault", "bao"], subcommand: Some("login"), position: 1, ..PROGRAM },
     Program { names: &["vault", "bao"], group: Some("operator"), subcommand: Some("unseal"), position: 1, ..PROGRAM },
+    Program { names: &["vault", "bao"], group: Some("operator"), subcommand: Some("rekey"), position: 1, ..PROGRAM },
+    Program {
+        names: &["vault", "bao"],
+        group: Some("operator"),
+        subcommand: Some("generate-root"),
+        position: 1,
+        ..PROGRAM
+    },
     // Its name, its address and its user stand before it.
     Program { names: &["mc", "mcli"], group: Some("alias"), subcommand: Some("set"), position: 4, ..PROGRAM },
     Program { names: &["consul", "nomad"], credential: &["-encrypt", "--encrypt"], ..PROGRAM },
@@ -122,9 +130,51 @@ const PROGRAMS: &[Program] = &[
     Program { names: &["openssl"], credential: &["-k", "-K"], ..PROGRAM },
 ];
 
-/// Options that take the next word, and stand before a word that is counted.
-const VALUED: &[&str] =
-    &["-address", "-ca-cert", "-client-cert", "-client-key", "-method", "-namespace", "-path", "--api", "--path"];
+/// Options that take the next word, and stand before a word that is counted. Without dashes.
+const VALUED: &[&str] = &[
+    "address",
+    "agent-address",
+    "api",
+    "ca-cert",
+    "ca-path",
+    "client-cert",
+    "client-key",
+    "field",
+    "format",
+    "header",
+    "log-format",
+    "log-level",
+    "method",
+    "mfa",
+    "namespace",
+    "nonce",
+    "ns",
+    "path",
+    "tls-server-name",
+    "wrap-ttl",
+];
+
+/// Options with fingerprints, which no key follows from.
+const FINGERPRINTS: &[&str] = &["--recv-keys", "--recv-key", "--receive-keys"];
+
+/// Words that begin a command, or stand before one.
+const BEGINNERS: &[&str] = &[
+    "exec",
+    "sudo",
+    "do",
+    "then",
+    "else",
+    "until",
+    "while",
+    "if",
+    "!",
+    "time",
+    "nohup",
+    "RUN",
+    "CMD",
+    "CMD-SHELL",
+    "-c",
+];
 
 /// Words without a dash that take a credential: of Redis and ngrok.
 const BARE: &[&str] = &["requirepass", "masterauth", "authtoken", "add-authtoken"];
@@ -198,12 +248,13 @@ impl Arguments {
             }
             Expected::Word(before, _) => {
                 let found = self.option(argument);
-                self.expect(Expected::Word(before.saturating_add(VALUED.contains(&argument).into()), true));
+                self.expect(Expected::Word(before.saturating_add(is_valued(argument).into()), true));
                 return found;
             }
             Expected::Connection { .. } => {
                 let found = self.option(argument);
-                self.expect(expected);
+                // No sentence has options.
+                self.expect(Expected::Connection { in_sentence: false });
                 return found;
             }
             Expected::Credential(_) | Expected::Named(_) | Expected::Anything => {}
@@ -268,6 +319,7 @@ impl Arguments {
         }
         // What has a value with it is a name with a value; see `pair`.
         if !option.contains(['=', ':', ' '])
+            && !FINGERPRINTS.contains(&option)
             && let Some(kind) = name::kind(option.as_bytes())
         {
             self.expected = Expected::Named(kind);
@@ -372,7 +424,8 @@ pub(super) fn find(text: &str, spans: &mut Vec<Range<usize>>) {
             arguments.end();
         }
         // `&&` begins a command, and so does what runs one.
-        let begins = is_end || matches!(trimmed, "exec" | "sudo") || trimmed.ends_with(['&', '|', '$', ':']);
+        let begins =
+            is_end || BEGINNERS.contains(&trimmed) || trimmed.ends_with(['&', '|', '$', ':']) || is_assignment(trimmed);
         arguments.in_sentence = !begins;
     }
 }
@@ -387,9 +440,24 @@ fn ends_command(word: &str, rest: &str) -> bool {
         && !next.starts_with('-')
         && next.lines().next().is_some_and(|line| before_comment(line).trim_ascii_end().contains(' '));
     let behind = word.get(word.trim_end_matches(is_wrapping).len()..).unwrap_or_default();
+    // What is before the quote that closes the word is no mark of the shell.
+    let opened = word.chars().next().filter(|c| matches!(c, '"' | '\''));
+    let behind = opened.and_then(|quote| behind.rsplit_once(quote)).map_or(behind, |(_, behind)| behind);
     let after = next.trim_start_matches([';', '&', '|']);
     let is_mark = after.len() < next.len() && !after.starts_with(|c: char| !c.is_ascii_whitespace());
     is_line || is_mark || behind.contains(';')
+}
+
+/// Whether an option takes the next word.
+fn is_valued(option: &str) -> bool {
+    VALUED.contains(&option.trim_start_matches('-'))
+}
+
+/// Whether a word sets a variable for the command behind it: `NAME=value`.
+fn is_assignment(word: &str) -> bool {
+    let is_name =
+        |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    word.split_once('=').is_some_and(|(name, _)| is_name(name))
 }
 
 /// A line without the comment behind it.
@@ -397,24 +465,37 @@ fn before_comment(line: &str) -> &str {
     line.split_once(" #").map_or(line, |(before, _)| before)
 }
 
+/// What stands between two elements of JSON without a space.
+const JOINT: &str = "\",\"";
+
 /// Whether a character around a word is part of the shell or of JSON rather than of the word.
 fn is_wrapping(c: char) -> bool {
     matches!(c, '"' | '\'' | '`' | '(' | ')' | '[' | ']' | ',' | ';' | '\\')
 }
 
-/// The next word from `at`. If `is_value`, a text in quotes is one word, up to the end if they do not close.
+/// The next word from `at`, behind spaces or the comma between two elements of JSON. If `is_value`, a text in quotes is one word, up to
+/// the end if they do not close.
 fn next_word(text: &str, at: usize, is_value: bool) -> Option<Range<usize>> {
     let start = at + text.get(at..)?.find(|c: char| !c.is_ascii_whitespace())?;
     let rest = text.get(start..)?;
+    // The first element of a list, or one behind another.
+    let is_element = rest.starts_with("[\"") || (start == at && text.get(..at)?.ends_with("\","));
     let quote = rest.chars().next().filter(|c| is_value && matches!(c, '"' | '\''));
     let length = match quote {
         Some(quote) => {
             let inside = rest.get(1..)?;
             let ends = |at: &usize| !inside.as_bytes().get(at + 1).is_some_and(u8::is_ascii_alphanumeric);
             let close = inside.match_indices(quote).map(|(at, _)| at).find(ends);
-            close.map_or(rest.len(), |close| close + 2)
+            let length = close.map_or(rest.len(), |close| close + 2);
+            // With the comma before the next element.
+            length + usize::from(is_element && rest.get(length - 1..).is_some_and(|rest| rest.starts_with(JOINT)))
         }
-        None => rest.find(|c: char| c.is_ascii_whitespace()).unwrap_or(rest.len()),
+        None => {
+            let is_joint =
+                |at: usize| is_element && at > 0 && rest.get(at..).is_some_and(|rest| rest.starts_with(JOINT));
+            let end = rest.char_indices().find(|(at, c)| c.is_ascii_whitespace() || (*c == '"' && is_joint(*at)));
+            end.map_or(rest.len(), |(at, c)| if c == '"' { at + 2 } else { at })
+        }
     };
     Some(start..start + length)
 }

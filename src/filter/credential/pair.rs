@@ -64,9 +64,9 @@ impl<'t> Text<'t> {
         Some(at + found)
     }
 
-    /// The separator at the end of a value with a space behind it: the value may be a name itself, as in `otp=auth: x`.
+    /// The separator at the end of a value with white space behind it: the value may be a name itself, as in `otp=auth: x`.
     fn last_separator(self, value: &Range<usize>) -> Option<usize> {
-        self.byte(value.end).filter(|next| is_space(*next))?;
+        self.byte(value.end).filter(u8::is_ascii_whitespace)?;
         let start = self.start_of(value.end, |byte| matches!(byte, b'=' | b':' | b'>'));
         (start < value.end).then_some(start.max(value.start))
     }
@@ -334,10 +334,11 @@ impl Separator {
             (Form::Json, [b'[', ..]) => Some(start..json(text, through(text, start, b']'))),
             (Form::Json, _) => Some(start..json(text, start)),
             (_, [b'[', ..]) => Some(start..bare(text, through(text, start, b']'), quotes)),
-            (Form::Colon, [b'|' | b'>', b'\r' | b'\n', ..] | [b'|' | b'>', b'-' | b'+', b'\r' | b'\n', ..]) => {
-                Some(block(text, start))
+            (Form::Colon, [b'|' | b'>', ..]) if begins_block(text, start) => Some(block(text, start)),
+            _ => {
+                let first = if self.form == Form::Colon { behind_mark(text, start) } else { start };
+                Some(start..self.with_spaces(text, bare(text, first, quotes), quotes))
             }
-            _ => Some(start..self.with_spaces(text, bare(text, start, quotes), quotes)),
         }
     }
 
@@ -386,7 +387,28 @@ fn is_switch(text: Text<'_>, start: usize, name: &str, separator: usize) -> bool
 }
 
 /// What stands behind the folder of a mount.
-const MOUNT_OPTIONS: &[&str] = &["ro", "rw", "z", "Z", "U", "nocopy", "cached", "delegated", "consistent"];
+const MOUNT_OPTIONS: &[&str] = &[
+    "ro",
+    "rw",
+    "z",
+    "Z",
+    "U",
+    "O",
+    "nocopy",
+    "cached",
+    "delegated",
+    "consistent",
+    "private",
+    "rprivate",
+    "shared",
+    "rshared",
+    "slave",
+    "rslave",
+    "noexec",
+    "nosuid",
+    "nodev",
+    "idmap",
+];
 
 /// Whether a value from `start` is a list of [`MOUNT_OPTIONS`], and nothing else.
 fn is_mounted(text: Text<'_>, start: usize) -> bool {
@@ -399,13 +421,16 @@ fn is_mounted(text: Text<'_>, start: usize) -> bool {
 /// right than the name, and is no list, no comment and no other name with a value. `at` is where the name begins, `end` where its
 /// line ends; there is nothing else on that line. What is called a phrase has words.
 fn below(text: Text<'_>, name: &str, at: usize, end: usize) -> Option<usize> {
-    let start = match text.from(end) {
-        [b'\n', ..] => end + 1,
-        [b'\r', b'\n', ..] | [b'\\', b'n', ..] => end + 2,
-        [b'\\', b'r', b'\\', b'n', ..] => end + 4,
-        _ => return None,
-    };
-    let value = text.skip_spaces(start);
+    let end = behind_comment(text, end);
+    let mut start = next_line(text, end)?;
+    let mut value = text.skip_spaces(start);
+    // Lines without anything, which end as the first one does.
+    while text.byte(value) == text.byte(end)
+        && let Some(next) = next_line(text, value)
+    {
+        start = next;
+        value = text.skip_spaces(start);
+    }
     let margin = text.start_of(at, |byte| byte == b' ' || byte == b'-');
     let is_alone = text.before(margin).is_none_or(|byte| matches!(byte, b'\n' | b'\\' | b'{') || is_quote(byte))
         || text.get(0..margin).ends_with("\\n");
@@ -421,6 +446,27 @@ fn below(text: Text<'_>, name: &str, at: usize, end: usize) -> Option<usize> {
         && (line.starts_with(['#', '[', ']', '{', '}', '|', '>', '&', '*']) || line.starts_with("- ") || line == "-");
     let is_word = is_quoted || !line.trim_end().contains(' ') || name.to_ascii_lowercase().ends_with("phrase");
     (value - start > at - margin && is_alone && is_word && !line.is_empty() && !is_name && !is_other).then_some(value)
+}
+
+/// The longest comment that may stand between a name and its value.
+const COMMENT_LIMIT: usize = 256;
+
+/// The end of the comment of YAML at `at`, or `at` if there is none.
+fn behind_comment(text: Text<'_>, at: usize) -> usize {
+    let rest = text.from(at);
+    let is_comment = rest.starts_with(b"# ") && text.before(at).is_some_and(is_space);
+    let in_line = rest.iter().take(COMMENT_LIMIT).take_while(|byte| !matches!(byte, b'\r' | b'\n' | b'\\'));
+    if is_comment { at + in_line.count() } else { at }
+}
+
+/// The start of the line behind the line feed at `at`, which may be an escape.
+fn next_line(text: Text<'_>, at: usize) -> Option<usize> {
+    match text.from(at) {
+        [b'\n', ..] => Some(at + 1),
+        [b'\r', b'\n', ..] | [b'\\', b'n', ..] => Some(at + 2),
+        [b'\\', b'r', b'\\', b'n', ..] => Some(at + 4),
+        _ => None,
+    }
 }
 
 /// Whether there is a quote at `at`, or an escaped one.
@@ -619,6 +665,20 @@ const NEXT_NAME_LIMIT: usize = 64;
 fn through(text: Text<'_>, start: usize, closing: u8) -> usize {
     let end = text.end_of(start, |byte| byte != closing);
     (end + 1).min(text.0.len())
+}
+
+/// The start of the value behind the anchor or the tag of YAML at `at`: `&name value`, `!!str value`. Else `at`.
+fn behind_mark(text: Text<'_>, at: usize) -> usize {
+    let is_mark = matches!(text.byte(at), Some(b'&' | b'!'));
+    let end = text.end_of(at + 1, |byte| byte.is_ascii_alphanumeric() || b"!_-.:/".contains(&byte));
+    if is_mark && end > at + 1 && text.byte(end).is_some_and(is_space) { text.skip_spaces(end) } else { at }
+}
+
+/// Whether the indicator of a YAML block at `indicator` ends its line, whatever it says of spaces and line ends. A comment may be behind it.
+fn begins_block(text: Text<'_>, indicator: usize) -> bool {
+    let end = text.end_of(indicator + 1, |byte| matches!(byte, b'-' | b'+' | b'0'..=b'9'));
+    let next = text.skip_spaces(end);
+    matches!(text.byte(next), Some(b'\r' | b'\n')) || (next > end && text.byte(next) == Some(b'#'))
 }
 
 /// The lines of a YAML block whose indicator is at `indicator`.

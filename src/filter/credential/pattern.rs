@@ -163,13 +163,26 @@ pub(super) const PATTERNS: &[Pattern] = &[
         anchors: &["set_header", "add_header", "header_up", "header_down", "requestheader", "set-header", "add-header"],
         expression: concat!(
             r"(?i)(?:set_header|add_header|header_up|header_down|set-header|add-header",
-            r"|requestheader[ \t]+(?:early[ \t]+)?(?:set|setifempty|add|append|merge))[ \t]+['\x22]?[+>?]?(?:cookie|[a-z0-9_-]*",
+            r"|requestheader[ \t]+(?:early[ \t]+)?(?:set|setifempty|add|append|merge))[ \t]+['\x22]?[+>?]?(?:",
+            // These say how answers may be used and kept.
+            r"access-control-allow-credentials|(?:[a-z0-9_-]*-)?(?:cache|surrogate)-key",
+            r"|(?:(?:[a-z0-9_-]*-)?(?:auth|session)-)?(?:cookie|[a-z0-9_-]*",
             r"(?:key|token|secret|auth|authorization|password|passwd|passphrase|credentials?))['\x22]?[ \t]+(?:",
+            r"\\*['\x22]?(?:true|false|on|off|same-origin|none)['\x22]?(?:[\s;]|$)|",
             r"\\*['\x22]?(?:(?:basic|bearer|token|apikey|digest)[ \t]+)?[$%{]",
             r"|\\*\x22(?:(?:basic|bearer|token|apikey|digest)[ \t]+)?([^\x22\r\n]+?)\\*(?:[\x22\r\n]|$)",
             r"|'(?:(?:basic|bearer|token|apikey|digest)[ \t]+)?([^'\r\n]+)",
-            r"|(?:(?:basic|bearer|token|apikey|digest)[ \t]+)?([^\s;'\x22][^\s;]*))",
+            r"|(?:(?:basic|bearer|token|apikey|digest)[ \t]+)?([^\s;'\x22][^\s;]*)))",
         ),
+    },
+    // Settings of applications as web servers write them, and passwords in the configuration of HAProxy.
+    Pattern {
+        anchors: &["gi_param"],
+        expression: r"(?i)gi_param[ \t]+[a-z0-9_]*(?:password|passwd|secret|token|_key|_pass)[ \t]+['\x22]?([^\s;'\x22$][^\s;'\x22]*)",
+    },
+    Pattern {
+        anchors: &["re-password ", "ats auth "],
+        expression: r"\binsecure-password[ \t]+(\S+)|\bstats[ \t]+auth[ \t]+[^\s:]+:(\S+)",
     },
     // Of MinIO's client, as it was written before `mc alias set`.
     Pattern { anchors: &[" host add "], expression: r"config host add \S+\s+\S+\s+\S+\s+['\x22]?([^\s;'\x22]+)" },
@@ -265,15 +278,25 @@ pub(super) fn padded(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
         let is_key = |start: &usize| run == key || (run < key + 6 && run != key + 4 && begins_word(text, *start));
         if let Some(start) = at.checked_sub(key).filter(|start| run >= key && is_key(start)) {
             let rest = before.get(..start)?;
-            // Of a package, this is a digest.
-            let is_digest = rest.last_chunk().is_some_and(|[name @ .., mark]: &[u8; 7]| {
-                name.eq_ignore_ascii_case(b"sha512") && b"-:=".contains(mark)
-            });
-            return (!is_digest).then_some(start..at + 2);
+            return (!names_digest(rest)).then_some(start..at + 2);
         }
         let machine = if run == short { machine_before(before.get(..at - run)?) } else { None };
         machine.map(|start| start..at + 2)
     })
+}
+
+/// Whether a text ends in the name of a digest, with up to three marks behind it, as packages have it.
+fn names_digest(text: &[u8]) -> bool {
+    let marks = text.iter().rev().take(3).take_while(|byte| b"-:= \"'".contains(byte)).count();
+    let before = text.get(..text.len() - marks).unwrap_or_default();
+    let ends = |name: &[u8]| {
+        before
+            .len()
+            .checked_sub(name.len())
+            .and_then(|at| before.get(at..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(name))
+    };
+    marks > 0 && [&b"sha512"[..], b"sha-512", b"integrity", b"digest"].iter().any(|name| ends(name))
 }
 
 /// The start of `0.`, a UUID, a dot, 30 letters and digits and a colon at the end of a text.

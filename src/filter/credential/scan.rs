@@ -499,7 +499,7 @@ mod tests {
             // A space is in every shape of these, or a quote.
             let words = ["password", "passwd", "passphrase", "secret", "token", "api", "login", "sudo", "identified"];
             let others = ["chpasswd", "htpasswd", "openssl", "pbkdf2_", "requestheader", "set-header", "add-header"];
-            let headers = ["set_header", "add_header", "header_up", "header_down"];
+            let headers = ["set_header", "add_header", "header_up", "header_down", "gi_param"];
             let has_separators = !is_word(anchor.as_bytes())
                 || words.contains(anchor)
                 || others.contains(anchor)

@@ -232,6 +232,22 @@ fn the_work_on_a_long_text_grows_with_its_length() {
         "PASSWORD=$(",
         "/password:",
         "otp=",
+        "password: # a\n",
+        "password: # ",
+        "password:\n\n ",
+        "password:\\n\\n",
+        "password: &a ",
+        "password: !",
+        "password: |2 ",
+        "password: |2 #\n a",
+        "[\"vault\",\"login\",\"",
+        "\",\"",
+        "sqlplus -s ",
+        "stats auth a",
+        "_param token ",
+        "add_header a-cache-key ",
+        "password='auth:' ",
+        "auth:' ",
     ] {
         let text = part.repeat(TEXT_LIMIT / part.len());
         // A quadratic part takes ten times that, or more.
