@@ -349,8 +349,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// Receiving a request head, from its first byte.
     pub head: Duration,
-    /// Waiting for the next request of a connection, or for the next byte of a request body. A connection that waits for a
-    /// request may be closed earlier if another one needs its slot.
+    /// Waiting for the next request of a connection, for the next byte of a request body, or for a client to read more of an archive. A
+    /// connection that waits for a request may be closed earlier if another one needs its slot.
     pub idle: Duration,
     /// Waiting for a response head, or for the next part of a document.
     pub response: Duration,

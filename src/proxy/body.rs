@@ -257,7 +257,8 @@ impl Filtered {
     pub(super) fn logged(mut self, log: AccessLog, delivery: &Delivery) -> Self {
         // Of an answer to `HEAD`, the HTTP writer takes the length of the body alone.
         let is_bodiless = log.is_head() || self.is_end_stream();
-        self.log = delivery.of(log);
+        let passes_through = matches!(self.content, Content::Relayed(_) | Content::Progress(_));
+        self.log = delivery.of(log, passes_through);
         if is_bodiless {
             self.log.written();
         }

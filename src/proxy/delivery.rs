@@ -4,6 +4,7 @@
 //! only then its line is written. If the client does not read it and is cut off, the line says so.
 
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,14 @@ const UNREAD: &str = "the client does not read its answer";
 
 /// The answers of one connection on their way.
 #[derive(Clone, Debug, Default)]
-pub struct Delivery(Arc<Mutex<Undelivered>>);
+pub struct Delivery(Arc<Deliveries>);
+
+#[derive(Debug, Default)]
+struct Deliveries {
+    undelivered: Mutex<Undelivered>,
+    /// Whether the last answer is an archive or tells of progress.
+    passes_through: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct Undelivered {
@@ -40,14 +48,20 @@ impl Delivery {
         written.into_iter().for_each(|mut log| log.broken("client-slow", &UNREAD));
     }
 
-    /// The line of an answer whose body is to be written now.
-    pub(super) fn of(&self, log: AccessLog) -> DeliveryLog {
+    /// Whether what is on its way is an archive or tells of progress: who reads that may stop for a while, as whoever reads a stream.
+    pub fn passes_through(&self) -> bool {
+        self.0.passes_through.load(Ordering::Relaxed)
+    }
+
+    /// The line of an answer whose body is to be written now. `passes_through` says that it is an archive or tells of progress.
+    pub(super) fn of(&self, log: AccessLog, passes_through: bool) -> DeliveryLog {
+        self.0.passes_through.store(passes_through, Ordering::Relaxed);
         DeliveryLog { log, delivery: Some(self.clone()) }
     }
 
     fn state(&self) -> MutexGuard<'_, Undelivered> {
         // No code that holds the lock panics.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.undelivered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

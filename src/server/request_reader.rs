@@ -27,9 +27,10 @@ const READ_LIMIT: usize = 16 * 1024;
 pub(super) struct ClientTimeouts {
     /// For a whole head, from its first byte.
     pub(super) head: Duration,
-    /// For the next request, and for the next byte of a body.
+    /// For the next request, for the next byte of a body, and for room to send more of an archive or of progress, if that is longer
+    /// than for a document.
     pub(super) idle: Duration,
-    /// For room to send more of an answer.
+    /// For room to send more of a document.
     pub(super) write: Duration,
 }
 
@@ -170,7 +171,8 @@ impl RequestReader {
             self.write_timer = None;
             return Poll::Ready(written);
         }
-        let timeout = self.timeouts.write;
+        let ClientTimeouts { write, idle, .. } = self.timeouts;
+        let timeout = if self.delivery.passes_through() { write.max(idle) } else { write };
         let timer = self.write_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         ready!(timer.as_mut().poll(cx));
         self.delivery.cut();

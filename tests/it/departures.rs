@@ -1,6 +1,6 @@
 //! Clients that leave, and clients that stop reading: nothing goes on for them.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex};
@@ -10,10 +10,10 @@ use dockveil::config::{ByteLimit, Config};
 use dockveil::socket::Address;
 
 use crate::harness::{Test, tests};
-use crate::support::client::{Client, PATIENCE, closing_get, get, rest, status};
+use crate::support::client::{Client, PATIENCE, closing_get, get, read_until, rest, status};
 use crate::support::daemon::{Daemon, Reply, handing, json, wait_until_closed};
 use crate::support::program::{Program, command};
-use crate::support::proxy::{Bench, Folder, short_timeouts};
+use crate::support::proxy::{Bench, Folder, policy_of, short_timeouts};
 
 pub(crate) const TESTS: &[Test] = tests![
     the_daemon_is_left_when_a_client_leaves_before_its_document,
@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_client_that_has_only_ended_its_direction_is_answered,
     an_exchange_that_waits_for_a_connection_ends_with_its_client,
     a_document_that_is_not_read_is_cut_off,
+    an_archive_or_progress_that_is_not_read_for_a_while_arrives_whole,
     the_log_says_which_answers_were_cut_off,
     a_stream_that_is_not_read_is_not_cut_off,
     an_exec_whose_body_the_daemon_does_not_read_is_given_up,
@@ -154,12 +155,47 @@ fn a_document_that_is_not_read_is_cut_off() {
             |config| {
                 no_timeouts(config);
                 config.timeouts.write = Duration::from_millis(200);
+                // That of an archive.
+                if target.ends_with("/export") {
+                    config.timeouts.idle = Duration::from_millis(200);
+                }
                 config.limits.element = ByteLimit::new(16 << 20);
             },
         );
         let mut client = bench.client();
         client.send(get(target));
         wait_until_closed(client.0);
+    }
+}
+
+/// As in `docker save image | (sleep 70; cat)`, or where a terminal stops a load.
+fn an_archive_or_progress_that_is_not_read_for_a_while_arrives_whole() {
+    let long = "x".repeat(8 << 20);
+    let progress = r#"{"stream":"x"}"#.to_owned() + &"\n".repeat(8 << 20);
+    for (request, body) in [
+        (get("/containers/web/export"), long),
+        (
+            "POST /build HTTP/1.1\r\nHost: d\r\nContent-Type: application/x-tar\r\nContent-Length: 1\r\n\r\n\0"
+                .to_owned(),
+            progress,
+        ),
+    ] {
+        let length = body.len();
+        let bench = Bench::with(
+            move |_| json(&body),
+            |config| {
+                no_timeouts(config);
+                config.timeouts.write = Duration::from_millis(200);
+                config.listeners[0].policy =
+                    policy_of("profile: test\nallow: [ContainerExport, ImageBuild]\nshow: all\n");
+            },
+        );
+        let mut client = bench.client();
+        client.send(request);
+        std::thread::sleep(Duration::from_millis(800));
+        let (head, _) = read_until(&mut client.0, "\r\n\r\n").unwrap();
+        let mut rest = vec![0; length];
+        client.0.read_exact(&mut rest).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&head)));
     }
 }
 
@@ -174,7 +210,7 @@ fn the_log_says_which_answers_were_cut_off() {
                    [identity]\n";
     std::fs::create_dir_all(folder.path("filters/profile")).unwrap();
     std::fs::write(folder.path("filters/profile/cut.yaml"), profile).unwrap();
-    let lines = "    profile: cut\nfilters: [./filters]\ntimeouts: {write: 1s}\n";
+    let lines = "    profile: cut\nfilters: [./filters]\ntimeouts: {write: 1s, idle: 1s}\n";
     let text = format!("upstream: unix://{engine}\nlisteners:\n  - listen: unix://{listener}\n{lines}");
     std::fs::write(&file, text).unwrap();
     let program = Program::start(command(&[("DOCKVEIL_LOG", "info")], &["--config", file.to_str().unwrap()]));
