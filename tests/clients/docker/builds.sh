@@ -17,13 +17,14 @@ DOCKER_BUILDKIT=0 docker build --file nosuch context
 DOCKER_BUILDKIT=0 docker build --target nosuch context
 docker build --quiet -t built:1 --build-arg WHO=buildkit context
 docker run --rm built:1
-docker build --progress plain -t built:2 context 2>&1 | sed -n 's/^#[0-9]* \(\[.*\]\)/\1/p; s/^ERROR/&/p' | sort -u
-docker build --progress plain -t built:2 context 2>&1 | sed -n 's/^#[0-9]* \(\[.*\]\)/\1/p; s/^ERROR/&/p' | sort -u
+docker build --progress plain -t built:2 context 2>&1 | sed -n 's/^#[0-9]* \(\[.*\]\)/\1/p; s/^\(ERROR: failed to build: \)failed to [a-zA-Z ]*: /\1/; s/^ERROR/&/p' | sort -u
+docker build --progress plain -t built:2 context 2>&1 | sed -n 's/^#[0-9]* \(\[.*\]\)/\1/p; s/^\(ERROR: failed to build: \)failed to [a-zA-Z ]*: /\1/; s/^ERROR/&/p' | sort -u
 docker build --quiet --no-cache --iidfile id.txt context && cat id.txt
 echo secret >secret.txt && printf 'FROM base:1\nRUN --mount=type=secret,id=s cat /run/secrets/s >/seen\n' | docker build --quiet --secret id=s,src=secret.txt -t secret:1 - && docker run --rm secret:1 sh -c 'sleep 0.3; cat /seen'
-printf 'FROM base:1\nRUN exit 3\n' | docker build --progress plain - 2>&1 | sed -n 's/^#[0-9]* \(\[.*\]\)/\1/p; s/^ERROR/&/p' | sort -u
-printf 'FROM 127.0.0.1:5000/nosuch:1\n' | docker build --progress plain - 2>&1 | sed -n 's/^#[0-9]* \(\[.*\]\)/\1/p; s/^ERROR/&/p' | sort -u
-docker build --file nosuch context 2>&1 | sed -n 's/^#[0-9]* \(\[.*\]\)/\1/p; s/^ERROR/&/p' | sort -u
+# Two parts of the client tell of an error, each in words of its own, and the first one wins.
+printf 'FROM base:1\nRUN exit 3\n' | docker build --progress plain - 2>&1 | sed -n 's/^#[0-9]* \(\[.*\]\)/\1/p; s/^\(ERROR: failed to build: \)failed to [a-zA-Z ]*: /\1/; s/^ERROR/&/p' | sort -u
+printf 'FROM 127.0.0.1:5000/nosuch:1\n' | docker build --progress plain - 2>&1 | sed -n 's/^#[0-9]* \(\[.*\]\)/\1/p; s/^\(ERROR: failed to build: \)failed to [a-zA-Z ]*: /\1/; s/^ERROR/&/p' | sort -u
+docker build --file nosuch context 2>&1 | sed -n 's/^#[0-9]* \(\[.*\]\)/\1/p; s/^\(ERROR: failed to build: \)failed to [a-zA-Z ]*: /\1/; s/^ERROR/&/p' | sort -u
 docker build --quiet --output out context && cat out/built
 docker buildx ls --format '{{.Name}} {{.DriverEndpoint}} {{.Status}}'
 docker buildx inspect
