@@ -354,8 +354,8 @@ pub struct Timeouts {
     pub idle: Duration,
     /// Waiting for a response head, or for the next part of a document.
     pub response: Duration,
-    /// Waiting for the head of a response to a request that changes something, if that is longer.
-    pub change: Duration,
+    /// Waiting for the head of a response for which the engine may work for long, if that is longer.
+    pub work: Duration,
     /// Waiting for a client to read more of a document.
     pub write: Duration,
     /// Finishing what is in progress at shutdown.
@@ -373,7 +373,7 @@ impl Default for Timeouts {
             head: seconds(10),
             idle: seconds(600),
             response: seconds(60),
-            change: seconds(600),
+            work: seconds(600),
             write: seconds(60),
             shutdown: seconds(10),
             absent_tick: Duration::from_millis(10),

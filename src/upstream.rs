@@ -193,8 +193,8 @@ pub struct EngineTimeouts {
     pub connect: Duration,
     /// For the head of an answer, and for each chunk of its body.
     pub response: Duration,
-    /// For the head of an answer to a request that changes something, if that is longer.
-    pub change: Duration,
+    /// For the head of an answer for which the engine may work for long, if that is longer.
+    pub work: Duration,
 }
 
 /// The engine: what its connections share, in all workers.
@@ -268,14 +268,9 @@ impl Engine {
         self.timeouts.response
     }
 
-    /// How long to wait for the head of an answer to a request that changes something.
-    pub fn change_timeout(&self) -> Duration {
-        self.timeouts.change.max(self.timeouts.response)
-    }
-
-    /// How long to wait for the head of an answer to a request with this method.
-    fn head_timeout(&self, method: &Method) -> Duration {
-        if method.is_safe() { self.response_timeout() } else { self.change_timeout() }
+    /// How long to wait for the head of an answer for which the engine may work for long.
+    pub fn work_timeout(&self) -> Duration {
+        self.timeouts.work.max(self.timeouts.response)
     }
 
     /// Its newest API version, if that is known.
@@ -434,6 +429,8 @@ pub struct UpstreamRequest {
     pub fields: HeaderMap,
     /// The body.
     pub body: Option<RequestContent>,
+    /// Whether the engine may work for long before it answers.
+    pub takes_long: bool,
 }
 
 /// An answer of the engine: its head, and its body as it arrives.
@@ -453,7 +450,14 @@ pub type RequestContent = Either<ClientBody, Full<Bytes>>;
 impl UpstreamRequest {
     /// A `GET` of our own.
     pub fn get(target: impl Into<String>) -> Self {
-        Self { method: Method::GET, target: target.into(), id: None, fields: HeaderMap::new(), body: None }
+        Self {
+            method: Method::GET,
+            target: target.into(),
+            id: None,
+            fields: HeaderMap::new(),
+            body: None,
+            takes_long: false,
+        }
     }
 
     /// The bytes that are sent, if it has no body.
@@ -554,7 +558,7 @@ impl Upstream {
 
     /// As [`Self::send`], with the head as it came.
     async fn ask(&self, request: UpstreamRequest) -> Result<EngineAnswer, UpstreamError> {
-        let limit = self.engine.head_timeout(&request.method);
+        let limit = if request.takes_long { self.engine.work_timeout() } else { self.engine.response_timeout() };
         let answer = self.ask_within(request, limit).await?;
         self.engine.answers();
         Ok(answer)
@@ -623,7 +627,7 @@ impl Upstream {
         meter: Option<&ClientMeter>,
         limit: Duration,
     ) -> Result<EngineAnswer, UpstreamError> {
-        let UpstreamRequest { method, target, id, fields, body } = request;
+        let UpstreamRequest { method, target, id, fields, body, .. } = request;
         let mut request = Request::new(body.unwrap_or_else(|| Either::Right(Full::default())));
         *request.uri_mut() = target.parse().map_err(|error: InvalidUri| UpstreamError::Broken(error.to_string()))?;
         (*request.method_mut(), *request.headers_mut()) = (method, fields);
@@ -792,7 +796,7 @@ mod tests {
         let address: EngineAddress = address.parse().unwrap();
         let wait = Duration::from_secs(20);
         let endpoint = EngineEndpoint { address, tls: None };
-        let timeouts = EngineTimeouts { connect: wait, response: wait, change: wait };
+        let timeouts = EngineTimeouts { connect: wait, response: wait, work: wait };
         let engine = Engine::new(endpoint, timeouts, Keepalive::default(), ApiRange::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let fault = runtime.block_on(engine.connect(wait)).unwrap_err();

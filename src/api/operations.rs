@@ -387,6 +387,11 @@ impl Operation {
         !self.mutating && matches!(self.method, Method::Get | Method::Head)
     }
 
+    /// Whether the engine may work for long before it answers: a stop waits, and an image is gathered before it is sent.
+    pub fn takes_long(&self) -> bool {
+        self.mutating || self.response == ResponseKind::Tar
+    }
+
     /// Whether it only asks whether the engine is there.
     pub fn is_ping(&self) -> bool {
         self.template == "/_ping"

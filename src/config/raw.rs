@@ -267,14 +267,14 @@ fn limits(node: &Node, diagnostics: &mut Diagnostics) -> (Limits, Option<Locatio
 /// Reads `timeouts`.
 pub(super) fn timeouts(node: &Node, diagnostics: &mut Diagnostics) -> Timeouts {
     let mut timeouts = Timeouts::default();
-    let names = ["connect", "head", "idle", "response", "change", "write", "shutdown"];
+    let names = ["connect", "head", "idle", "response", "work", "write", "shutdown"];
     let Some(members) = diagnostics.members(node, "timeouts", &names) else { return timeouts };
     for (name, shortest, timeout) in [
         ("connect", SHORTEST_WAIT, &mut timeouts.connect),
         ("head", SHORTEST_WAIT, &mut timeouts.head),
         ("idle", SHORTEST_WAIT, &mut timeouts.idle),
         ("response", SHORTEST_WAIT, &mut timeouts.response),
-        ("change", SHORTEST_WAIT, &mut timeouts.change),
+        ("work", SHORTEST_WAIT, &mut timeouts.work),
         ("write", SHORTEST_WAIT, &mut timeouts.write),
         // Without time, everything is cut at once.
         ("shutdown", Duration::ZERO, &mut timeouts.shutdown),

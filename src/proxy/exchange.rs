@@ -412,7 +412,8 @@ impl Proxy {
             headers::describe_body(route.operation.body, &mut fields);
         }
         let id = Some(request.id.value());
-        let request = UpstreamRequest { method: request.method, target: self.target(route).await?, id, fields, body };
+        let (method, target) = (request.method, self.target(route).await?);
+        let request = UpstreamRequest { method, target, id, fields, body, takes_long: route.operation.takes_long() };
         let answer = self.upstream.send(request).await?;
         headers::check_answer(&answer.headers)?;
         self.check_status(route, answer).await

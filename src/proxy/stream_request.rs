@@ -351,7 +351,7 @@ impl StreamRequest {
     async fn exchange_heads(&self, request: &[u8], start: &mut Vec<u8>) -> Result<(Socket, ResponseHead), StreamError> {
         // Before it tells of progress, an engine may work for long.
         let is_progress = self.operation.response == ResponseKind::Stream(StreamKind::Progress);
-        let timeout = if is_progress { self.engine.change_timeout() } else { self.engine.response_timeout() };
+        let timeout = if is_progress { self.engine.work_timeout() } else { self.engine.response_timeout() };
         let engine = self.engine.connect(timeout).await?;
         let is_sent = AtomicBool::new(false);
         let unread = async {

@@ -352,7 +352,7 @@ impl LiveConfig {
         let endpoints = config.engines();
         let idle = (self.capacity.plan(config).idle_upstream / endpoints.len().max(1)).max(1);
         let engine_timeouts =
-            EngineTimeouts { connect: timeouts.connect, response: timeouts.response, change: timeouts.change };
+            EngineTimeouts { connect: timeouts.connect, response: timeouts.response, work: timeouts.work };
         let engine = |endpoint: &EngineEndpoint| {
             let engine = Engine::new(endpoint.clone(), engine_timeouts, config.keepalive, config.api);
             if let Some(known) = self.engines.iter().find(|known| known.engine.is_like(&engine)) {

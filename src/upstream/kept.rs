@@ -413,7 +413,7 @@ mod tests {
     fn pool() -> Arc<KeptConnections> {
         let limit = Duration::from_secs(1);
         let address = Address::Unix("/nowhere".into());
-        let timeouts = EngineTimeouts { connect: limit, response: limit, change: limit };
+        let timeouts = EngineTimeouts { connect: limit, response: limit, work: limit };
         let engine = Engine::new(address.into(), timeouts, Keepalive::default(), ApiRange::default());
         Arc::new(KeptConnections::new(Arc::new(engine), 2))
     }

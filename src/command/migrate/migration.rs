@@ -394,7 +394,7 @@ impl Migration {
             ("head", self.timeouts.head, usual.head),
             ("idle", self.timeouts.idle, usual.idle),
             ("response", self.timeouts.response, usual.response),
-            ("change", self.timeouts.change, usual.change),
+            ("work", self.timeouts.work, usual.work),
             ("shutdown", self.timeouts.shutdown, usual.shutdown),
         ];
         let changed = times.iter().filter(|(_, time, usual)| time != usual);

@@ -116,7 +116,7 @@ impl Drop for Bench {
 pub(crate) fn short_timeouts(config: &mut Config) {
     let short = Duration::from_millis(300);
     (config.timeouts.idle, config.timeouts.head) = (short, short);
-    (config.timeouts.response, config.timeouts.change) = (short, short);
+    (config.timeouts.response, config.timeouts.work) = (short, short);
 }
 
 /// The policy of the profile that allows all that the tests ask for.
@@ -156,7 +156,7 @@ pub(crate) fn config(daemon: &Path, listener: &Path) -> Config {
             head: Duration::from_secs(1),
             idle: Duration::from_secs(10),
             response: Duration::from_secs(2),
-            change: Duration::from_secs(2),
+            work: Duration::from_secs(2),
             write: Duration::from_secs(10),
             shutdown: Duration::from_millis(200),
             // Most tests ask for what is absent, and none measures how long that takes.
