@@ -298,12 +298,11 @@ impl Separator {
             // A quote here may close one that the name and its separator are in. Then there is no value.
             let closes = escapes == start && quotes.close(text, escapes);
             let next = text.byte(escapes + 1);
-            let is_empty = closes
-                && match self.form {
-                    Form::Equals => !next.is_some_and(is_name),
-                    Form::Colon | Form::TightColon | Form::Below => next.is_none_or(ends_value),
-                    Form::Json | Form::Comma | Form::Element => false,
-                };
+            let is_colon = matches!(self.form, Form::Colon | Form::TightColon | Form::Below);
+            if closes && is_colon && next.is_none_or(ends_value) {
+                return word_behind(text, escapes + 1);
+            }
+            let is_empty = closes && self.form == Form::Equals && !next.is_some_and(is_name);
             let quote = text.byte(escapes)?;
             return (!is_empty).then(|| quoted(text, escapes + 1, quote, escapes - start));
         }
@@ -611,6 +610,19 @@ fn goes_on_as_tag(value: &[u8], is_port: bool) -> bool {
         _ => false,
     };
     ends && is_known && is_path
+}
+
+/// The word behind the quote that closes a name and its colon, as in `echo "password:" x`. `None` if that is a name with a value of its
+/// own, or if something else stands there.
+fn word_behind(text: Text<'_>, at: usize) -> Option<Range<usize>> {
+    let start = text.skip_spaces(at);
+    let quote = text.byte(start).filter(|byte| start > at && !byte.is_ascii_whitespace())?;
+    if is_quote(quote) {
+        return Some(quoted(text, start + 1, quote, 0));
+    }
+    let word = start..text.end_of(start, |byte| !byte.is_ascii_whitespace());
+    let is_pair = text.get(word.clone()).trim_end_matches('=').contains(['=', ':', '"', '\'', '`', '<']);
+    (!is_pair).then_some(word)
 }
 
 /// A value in quotes from `start`, whose opening quote has `escapes` backslashes before it.

@@ -248,6 +248,9 @@ fn the_work_on_a_long_text_grows_with_its_length() {
         "add_header a-cache-key ",
         "password='auth:' ",
         "auth:' ",
+        "\"auth:\" ",
+        "\"auth:\" \"",
+        "'auth:' a",
     ] {
         let text = part.repeat(TEXT_LIMIT / part.len());
         // A quadratic part takes ten times that, or more.
