@@ -165,10 +165,11 @@ pub(super) const PATTERNS: &[Pattern] = &[
             r"(?i)(?:set_header|add_header|header_up|header_down|set-header|add-header",
             r"|requestheader[ \t]+(?:early[ \t]+)?(?:set|setifempty|add|append|merge))[ \t]+['\x22]?[+>?]?(?:",
             // These say how answers may be used and kept.
-            r"access-control-allow-credentials|(?:[a-z0-9_-]*-)?(?:cache|surrogate)-key",
+            r"(?:access-control-allow-credentials|(?:[a-z0-9_-]*-)?(?:cache|surrogate)-key)['\x22]?[ \t]",
             r"|(?:(?:[a-z0-9_-]*-)?(?:auth|session)-)?(?:cookie|[a-z0-9_-]*",
             r"(?:key|token|secret|auth|authorization|password|passwd|passphrase|credentials?))['\x22]?[ \t]+(?:",
-            r"\\*['\x22]?(?:true|false|on|off|same-origin|none)['\x22]?(?:[\s;]|$)|",
+            r"(?:(?:true|false|on|off|same-origin|none)|'(?:true|false|on|off|same-origin|none)'",
+            r"|\\*\x22(?:true|false|on|off|same-origin|none)\\*\x22)(?:[\s;]|$)|",
             r"\\*['\x22]?(?:(?:basic|bearer|token|apikey|digest)[ \t]+)?[$%{]",
             r"|\\*\x22(?:(?:basic|bearer|token|apikey|digest)[ \t]+)?([^\x22\r\n]+?)\\*(?:[\x22\r\n]|$)",
             r"|'(?:(?:basic|bearer|token|apikey|digest)[ \t]+)?([^'\r\n]+)",
