@@ -20,11 +20,11 @@ pub(crate) const TESTS: &[Test] = tests![
 /// The timeout of the engine, which is shorter than what a test takes.
 const SHORT: Duration = Duration::from_millis(300);
 
-/// The profile that allows everything, and this time for what the engine works for.
-fn with_timeouts(work: Duration) -> impl Fn(&mut Config) {
+/// The profile that allows everything, and these times for the engine.
+fn with_timeouts(response: Duration, work: Duration) -> impl Fn(&mut Config) {
     move |config| {
         config.listeners[0].policy = policy_of(&changing());
-        (config.timeouts.response, config.timeouts.work) = (SHORT, work);
+        (config.timeouts.response, config.timeouts.work) = (response, work);
     }
 }
 
@@ -40,11 +40,7 @@ fn what_changes_something_may_take_longer_than_what_reads() {
         std::thread::sleep(2 * response);
         json("{}")
     };
-    let with_timeouts = |config: &mut Config| {
-        config.listeners[0].policy = policy_of(&changing());
-        (config.timeouts.response, config.timeouts.work) = (response, Duration::from_secs(20));
-    };
-    let bench = Bench::with(slow, with_timeouts);
+    let bench = Bench::with(slow, with_timeouts(response, Duration::from_secs(20)));
     // What is asked for first waits for the version of the engine.
     assert_eq!(status(&bench.ask("DELETE /containers/web HTTP/1.1\r\nHost: d\r\n\r\n")), 200);
     let asked: Vec<(&str, u16)> = std::thread::scope(|scope| {
@@ -93,7 +89,7 @@ fn what_a_client_takes_to_send_a_body_is_no_part_of_a_timeout() {
             std::thread::sleep(6 * SHORT);
             json("{}")
         };
-        let bench = Bench::with(answer, with_timeouts(SHORT));
+        let bench = Bench::with(answer, with_timeouts(SHORT, SHORT));
         let mut client = bench.client();
         client.send(upload(line));
         for _ in 0..10 {
@@ -109,7 +105,7 @@ fn what_a_client_takes_to_send_a_body_is_no_part_of_a_timeout() {
 fn an_engine_that_is_silent_after_a_body_is_given_up() {
     for line in UPLOADS {
         let (answer, _connections) = handing("");
-        let bench = Bench::with(answer, with_timeouts(SHORT));
+        let bench = Bench::with(answer, with_timeouts(SHORT, SHORT));
         let mut client = bench.client();
         client.send(upload(line));
         client.send("4\r\n\0\0\0\0\r\n0\r\n\r\n");
@@ -121,7 +117,7 @@ fn the_engine_is_not_blamed_for_a_body_that_is_malformed_or_cut() {
     for line in UPLOADS {
         for rest in ["0\r\nX-Sum: 1\r\n\r\n", "4;a=b\r\n\0\0\0\0\r\n0\r\n\r\n", "no number\r\n", "4\r\n\0\0"] {
             let (answer, _connections) = handing("");
-            let bench = Bench::with(answer, with_timeouts(Duration::from_secs(20)));
+            let bench = Bench::with(answer, with_timeouts(SHORT, Duration::from_secs(20)));
             let answer = bench.ask(upload(line) + "4\r\n\0\0\0\0\r\n" + rest);
             assert_eq!(status(&answer), 400, "{line} {rest:?}: {answer}");
         }
